@@ -24,8 +24,8 @@ pub mod packs;
 pub use changed::changed;
 pub use environment::{Environment, OPTIONS as OPTION_VARIABLES};
 pub use meet::{
-    GivenProblem, Located, Met, NoGauge, Regional, Unmatched, Watching, given_by_asset, given_by_region, meet,
-    meet_asset, no_gauge,
+    GivenProblem, Located, Met, NoGauge, Regional, Unmatched, Watching, gauges_of, given_by_asset, given_by_region,
+    meet, meet_asset,
 };
 pub use origin::{Origin, Origins};
 pub use plan::{

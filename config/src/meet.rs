@@ -233,15 +233,25 @@ pub fn meet_asset<'a>(
     met
 }
 
-/// Why a rule cannot go by a gauge that it names, if it cannot; `permits`: whether that part is on.
-#[must_use]
-pub fn no_gauge(gauge: Option<&Gauge>, permits: bool) -> Option<NoGauge> {
-    match gauge {
-        None => Some(NoGauge::Missing),
-        Some(gauge) if gauge.by.tier().is_some() => Some(NoGauge::ByRegion),
-        Some(gauge) if !permits && !gauge.is_of_events() => Some(NoGauge::Off),
-        Some(_) => None,
-    }
+/// The gauges that a rule names, in its order, or why it cannot go by one; `permits`: whether that part is on. All that it goes by are of
+/// the same subjects: of assets, or of regions of one tier.
+pub fn gauges_of<'a>(
+    rule: &Rule,
+    gauge: impl Fn(&Text) -> Option<&'a Shared<Gauge>>,
+    permits: bool,
+) -> Vec<Result<&'a Shared<Gauge>, NoGauge>> {
+    let mut by = None;
+    let mut find = |id: &Text| {
+        let gauge = gauge(id).ok_or(NoGauge::Missing)?;
+        if !permits && !gauge.is_of_events() {
+            return Err(NoGauge::Off);
+        }
+        match *by.get_or_insert(gauge.by) == gauge.by {
+            true => Ok(gauge),
+            false => Err(NoGauge::Mixed),
+        }
+    };
+    rule.gauges.iter().map(&mut find).collect()
 }
 
 /// What the rules, in the order of their identifiers, come to for a datastream and its asset's row. Of those that only candidates have

@@ -279,8 +279,8 @@ pub struct ComparisonRecord {
         "deviation", "quantile", "increase", "slope", "projected", "in_a_row", "forecast_min", "forecast_max", "forecast_mean",
         "forecast_sum"]))]
     pub feature: Text,
-    /// In place of a feature: a gauge, by `asset`. Then all comparisons of the rule name gauges, it watches assets, and there is no
-    /// window. Times (`elapsed`, `covered`) are compared in seconds, levels as 0 (none) to 4 (red).
+    /// In place of a feature: a gauge, of the asset or of a region in which it lies. Then all comparisons of the rule name gauges, by the same
+    /// thing, it watches assets, and there is no window. Times (`elapsed`, `covered`) are compared in seconds, levels as 0 (none) to 4 (red).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub gauge: Option<Text>,

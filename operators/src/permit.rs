@@ -13,9 +13,8 @@
 //!
 //! # Invariants
 //!
-//! * A revision holds the whole track, except what ended so long ago that the lifecycle may have forgotten it, and before all
-//!   episodes that it remembers. A difference alone would not be enough: a permit that is cancelled with retroactive effect may
-//!   reach back further than the lifecycle remembers.
+//! * A revision holds the whole track. A difference alone would not be enough: a permit that is cancelled with retroactive effect may
+//!   reach back further than the lifecycle remembers, and a row of the past may come to have an episode that ended before that.
 //! * Parts are not saved: they come again after a restart. What was given out is saved.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,34 +22,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use riskflow_model::base::Asset;
 use riskflow_model::intake::{Limit, Permit};
 use riskflow_model::output::{Cause, Origin};
-use riskflow_model::{Duration, Id, Key, Millis, Shared};
+use riskflow_model::{Id, Key, Millis, Shared};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Builder, Diff, Fold, Next, NoRecord, Updates};
-use crate::warning::{ArrangedAssets, Finding, Revision, Source, Track, forget_episodes, since};
+use crate::warning::{ArrangedAssets, Finding, Revision, Source, Track};
 
 mod count;
 mod parts;
 
 pub use parts::{Part, parts};
 
-/// Capability: permits. Adds them to the dataflow, and gives what it finds; `remember` as in [`UnderPermit`].
-pub fn build<'scope>(
-    b: &mut Builder<'scope, '_>,
-    assets: ArrangedAssets<'scope>,
-    remember: Duration,
-) -> Updates<'scope, Finding> {
+/// Capability: permits. Adds them to the dataflow, and gives what it finds.
+pub fn build<'scope>(b: &mut Builder<'scope, '_>, assets: ArrangedAssets<'scope>) -> Updates<'scope, Finding> {
     let parts = parts(b.rows_of::<Permit>(), assets, b.rows_of::<Limit>());
     let records = b.nothing();
-    b.fold(UnderPermit { remember }, parts, records)
+    b.fold(UnderPermit, parts, records)
 }
 
-/// The fold's settings.
+/// The fold.
 #[derive(Clone, Copy, Debug)]
-pub struct UnderPermit {
-    /// What ended longer ago than this the lifecycle may have forgotten.
-    pub remember: Duration,
-}
+pub struct UnderPermit;
 
 /// Of one asset with work under permit: the levels of each limit over time, as published.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -147,19 +139,7 @@ impl Watch {
     }
 
     /// Gives out what is different up to the clock, and says when the level changes next.
-    fn settle(
-        &mut self,
-        now: Millis,
-        remember: Duration,
-        context: &Context<'_>,
-        out: &mut Vec<(Finding, Diff)>,
-    ) -> Millis {
-        // What ended before all episodes that the lifecycle remembers cannot be any of them.
-        let remembered = (now - remember).0;
-        let forget = since(&self.shown, remembered).map_or(remembered, |since| since.min(remembered));
-        // When an episode that is learnt only now reached its level may be as long ago as its beginning.
-        forget_episodes(&mut self.track, forget);
-        forget_episodes(&mut self.shown, forget);
+    fn settle(&mut self, now: Millis, context: &Context<'_>, out: &mut Vec<(Finding, Diff)>) -> Millis {
         let (past, to_come) = self
             .track
             .split_at(self.track.partition_point(|(time, _)| *time <= now.0));
@@ -319,7 +299,7 @@ impl Fold for UnderPermit {
         let context = Context { asset, known, cause };
         let mut wake = Millis::MAX;
         for watch in state.watches.values_mut() {
-            wake = wake.min(watch.settle(now, self.remember, &context, out));
+            wake = wake.min(watch.settle(now, &context, out));
         }
         if wake == Millis::MAX {
             Next::Keep

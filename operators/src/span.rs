@@ -30,13 +30,14 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 
 use crate::engine::{Batch, Builder, Rows, Turn, Updates, split_into};
-use crate::warning::{ArrangedAssets, Civil, Finding, WatchedAsset};
+use crate::warning::{ArrangedAssets, Civil, Finding, WatchedAsset, region_key};
 
 mod event;
 mod group;
 mod level;
 mod measured;
 mod needed;
+mod ordered;
 mod placed;
 mod reasons;
 mod subject;
@@ -124,7 +125,7 @@ impl Subject {
     pub fn key(&self) -> Key {
         match self.kind {
             SubjectKind::Asset => Key::of(&self.id),
-            SubjectKind::Region => Key::of_parts(&["region", &self.id]),
+            SubjectKind::Region => region_key(self.region),
         }
     }
 }

@@ -20,14 +20,14 @@ pub use monitor::{
     Truth, Weighed, remembered,
 };
 pub(crate) use monitor::{
-    LEVELS, Phase, Set, Standing, THOUSANDTH, Turns, Value, bounds, collect, compare, forget_episodes, given_limit,
-    levels, phase_of, since, truth, whose,
+    Forget, LEVELS, Phase, Set, Standing, THOUSANDTH, Turns, Value, bounds, collect, compare, forget_episodes,
+    given_limit, levels, phase_of, truth, whose,
 };
 pub use rule_sets::{SetMeter, rule_sets};
 pub(crate) use specification::above_hash;
 pub use specification::{
     ArrangedAssets, Entry, LocatedAsset, OnAsset, OverGauges, Specification, Specified, Subject, WatchedAsset, Written,
-    arranged, at_asset, rule, specification_of, specifications,
+    arranged, at_asset, region_key, rule, specification_of, specifications,
 };
 pub use unmatched::{Alone, Lasting, UnmatchedMeter, unmatched_table};
 pub use valid::NoValueMeter;

@@ -12,6 +12,7 @@ use riskflow::runtime::replay::EpochInput;
 use riskflow_config::{InputRecord, Rule};
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::forecast::Forecast;
+use riskflow_model::gauge::GaugeSubject;
 use riskflow_model::id::{RuleOrLimit, Run};
 use riskflow_model::observation::{Observation, Op, Reading};
 use riskflow_model::output::{
@@ -166,8 +167,8 @@ enum Watched {
     Datastream(Id<Datastream>),
     /// Work under permit.
     Limit,
-    /// Gauges.
-    Gauge,
+    /// Gauges of this subject.
+    Gauge(GaugeSubject),
 }
 
 /// Rule or limit, asset, and what it watches there.
@@ -508,7 +509,7 @@ impl Oracle {
             if before != after || came_or_went.is_some() {
                 let data = match &member.2 {
                     Watched::Limit => papers.get(&member.1).copied(),
-                    Watched::Gauge => spans.get(member).copied(),
+                    Watched::Gauge(_) => spans.get(member).copied(),
                     Watched::Datastream(datastream) => data.get(&datastream.key()).copied(),
                 };
                 causes.insert(member.clone(), came_or_went.max(data).unwrap_or(Cause::Clock));

@@ -24,16 +24,23 @@ const RELEASE: &str = "RISKFLOW_RELEASE=1 cargo test --locked -p riskflow-tests 
 
 /// What breaks somebody, and is told: while the major version is 0 a minor one may (docs/compatibility.md). And the words by which
 /// CHANGELOG.md tells it, in a line that begins with "**Breaks**".
-const TOLD: [(&str, &str); 2] = [
+const TOLD: [(&str, &str); 5] = [
+    ("out.warning.delta: `explanation.source` may be `gauge` now", SOURCE),
+    ("out.warning.history: `source` may be `gauge` now", SOURCE),
     (
-        "out.warning.delta: `explanation.source` may be `gauge` now",
-        "`source` of an explanation",
+        "get /api/v1/warnings/history: `200.items.*.source` may be `gauge` now",
+        SOURCE,
     ),
     (
-        "out.warning.history: `source` may be `gauge` now",
-        "`source` of an explanation",
+        "get /api/v1/warnings/{id}: `200.last_delta.explanation.source` may be `gauge` now",
+        SOURCE,
+    ),
+    (
+        "get /api/v1/warnings/history/{id}: `200.item.source` may be `gauge` now",
+        SOURCE,
     ),
 ];
+const SOURCE: &str = "`source` of an explanation may be `gauge`";
 
 /// Whether a break is one of those that are told.
 fn is_told(broken: &str) -> bool {
@@ -127,7 +134,8 @@ fn nothing_breaks_who_relies_on_the_last_release() {
         breaks.join("\n")
     );
     let now = bare(&openapi::document());
-    let breaks = breaks_of_http(&released("openapi.json", &now), &now);
+    let mut breaks = breaks_of_http(&released("openapi.json", &now), &now);
+    breaks.retain(|broken| !is_told(broken));
     assert!(
         breaks.is_empty(),
         "docs/compatibility.md says what may change:\n{}",

@@ -75,8 +75,8 @@ pub enum Unmatched {
 pub enum NoGauge {
     /// It has no row.
     Missing,
-    /// It is by region.
-    ByRegion,
+    /// It is not by what the first of the rule is by.
+    Mixed,
     /// It is of spans of a part that is off.
     Off,
 }
@@ -246,9 +246,10 @@ impl fmt::Display for Unmatched {
                     f,
                     "gauge `{gauge}` has no row in in.gauge, so its comparisons are unknown"
                 ),
-                NoGauge::ByRegion => write!(
+                NoGauge::Mixed => write!(
                     f,
-                    "gauge `{gauge}` is by region, and the rule watches assets, so its comparisons are unknown"
+                    "gauge `{gauge}` is not by what the first gauge of the rule is by (assets, or regions of one tier), so its comparisons are \
+                     unknown"
                 ),
                 NoGauge::Off => write!(
                     f,

@@ -23,9 +23,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            fold: UnderPermit {
-                remember: Duration(6 * HOUR),
-            },
+            fold: UnderPermit,
             key: Key::of("a"),
             state: PermitState::default(),
             standings: Vec::new(),
@@ -194,7 +192,7 @@ fn holders_without_certificate_count_once_for_each_permit() {
 }
 
 #[test]
-fn a_cancellation_reaches_back_behind_what_is_remembered() {
+fn a_cancellation_reaches_back_however_far() {
     let mut bench = Bench::new();
     let long = 1_000 * HOUR;
     let job = |id: &str, cancelled| Part::Work(permit(id, "work", &[], (10 * HOUR, 2 * long), cancelled));
@@ -207,24 +205,19 @@ fn a_cancellation_reaches_back_behind_what_is_remembered() {
         job("3", None),
         job("4", None),
     ];
+    // What ended long ago is told as well.
+    let track = |later: &[(i64, Level)]| [&[(HOUR, Level::Yellow), (2 * HOUR, Level::None)], later].concat();
     let given = bench.epoch(10 * HOUR, came(parts));
-    assert_eq!(
-        given[0].tail,
-        [(10 * HOUR, Level::Yellow)],
-        "what ended long ago is not told"
-    );
+    assert_eq!(given[0].tail, track(&[(10 * HOUR, Level::Yellow)]));
     let end = 20 * HOUR;
     let given = bench.epoch(long, vec![(job("4", None), -1), (job("4", Some(end)), 1)]);
-    assert_eq!(
-        given[0].tail,
-        [(10 * HOUR, Level::Yellow), (end, Level::None)],
-        "it cleared then"
-    );
+    let ended = [(10 * HOUR, Level::Yellow), (end, Level::None)];
+    assert_eq!(given[0].tail, track(&ended), "it cleared then");
     assert_eq!(bench.epoch(long + 1, vec![(asset(1), -1), (asset(2), 1)]), []);
     let given = bench.epoch(long + 2, vec![(job("4", Some(end)), -1), (job("4", None), 1)]);
-    assert_eq!(given[0].tail, [(10 * HOUR, Level::Yellow)], "the same episode again");
+    assert_eq!(given[0].tail, track(&ended[..1]), "the same episode again");
     let given = bench.epoch(long + 3, vec![(job("4", None), -1), (job("4", Some(0)), 1)]);
-    assert_eq!(given[0].tail, [], "it never was");
+    assert_eq!(given[0].tail, track(&[]), "it never was");
     assert_eq!(given[0].cause, Some(Cause::Correction));
     assert!(bench.standings.is_empty());
 }

@@ -22,8 +22,8 @@ use super::measured::{Measured, Value as Measures};
 use super::subject::Gauges;
 use crate::gauge::{OPEN, Stretch};
 use crate::warning::{
-    LEVELS, OverGauges, Phase, Set, Standing, THOUSANDTH, Track, Truth, Turns, Value, bounds, compare, forget_episodes,
-    levels, phase_of, since, truth,
+    Forget, LEVELS, OverGauges, Phase, Set, Standing, THOUSANDTH, Track, Truth, Turns, Value, bounds, compare,
+    forget_episodes, levels, phase_of, truth,
 };
 
 /// What a run goes along.
@@ -445,22 +445,21 @@ impl Watch {
     pub(super) fn settle(&mut self, now: Millis, remembered: i64, ground: &Ground<'_>) -> Option<Given> {
         self.due = self.evaluate(now.0, ground);
         let (fresh, cause) = (self.fresh.take(), self.cause.take());
+        let forget = Forget::of(&self.shown, remembered);
+        forget_episodes(&mut self.past, forget.told.min(self.anchor.at));
         let mut track = self.track();
-        // What ended before all episodes that the lifecycle remembers cannot be any of them; and when one that is learnt only now
-        // reached its level may be as long ago as its beginning.
-        let forget = since(&self.shown, remembered).map_or(remembered, |since| since.min(remembered));
-        forget_episodes(&mut self.past, forget.min(self.anchor.at));
-        forget_episodes(&mut track, forget);
-        forget_episodes(&mut self.shown, forget);
+        forget_episodes(&mut track, forget.told);
         let stale = self.is_stale(now.0, ground);
         let same = track == self.shown && (fresh.is_none() || track.is_empty());
         if same && stale == self.stale {
+            forget_episodes(&mut self.shown, forget.from_now_on);
             return None;
         }
         self.stale = stale;
         self.told = true;
         let changed = (!same).then(|| track.clone());
         self.shown = track;
+        forget_episodes(&mut self.shown, forget.from_now_on);
         Some(Given {
             track: changed,
             stale,

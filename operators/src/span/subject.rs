@@ -1,4 +1,4 @@
-//! Fold `gauge`: all gauges of one asset or region, and the rules over those of an asset.
+//! Fold `gauge`: all gauges of one asset or region, and the rules over them.
 //!
 //! ```text
 //!   spans ─(gauge)─► groups ──┬────────────────────► rows of out.gauge
@@ -14,7 +14,7 @@
 //!   they were, before any span of the epoch is taken in.
 //! * Spans and rules are not saved: they come again after a restart. What stays before the floor, and what was given out, is saved.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use riskflow_config::{Calendar, CalendarUnit};
@@ -28,6 +28,7 @@ use smallvec::SmallVec;
 use super::group::{Group, borders_of};
 use super::level::{Given, Ground, Watch};
 use super::measured::Measured;
+use super::ordered::Ordered;
 use super::reasons::explain;
 use super::{Counted, GroupSpan, Subject};
 use crate::engine::{Diff, Fold, Next, NoRecord};
@@ -65,18 +66,25 @@ pub enum GaugeOutput {
     Finding(Finding),
 }
 
-/// Of one asset or region: its gauges and the rules over them.
+/// Of one asset or region: its gauges, and the rules over them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct SubjectState {
     /// By gauge: those with a span.
-    groups: BTreeMap<Text, Group>,
-    /// The asset, and the hash of its row; `None` where no rule watches it.
-    asset: Option<(Id<Asset>, u64)>,
-    /// By rule.
-    watches: BTreeMap<Text, Watch>,
-    /// Rules that do not watch it any more.
+    groups: Ordered<Text, Group>,
+    /// The assets at which rules go by these: the asset itself, or such as lie in the region.
+    assets: Ordered<Id<Asset>, Watches>,
+    /// Rules that do not watch one any more.
     #[serde(skip)]
     ended: Vec<Finding>,
+}
+
+/// The rules over gauges of one subject that watch an asset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Watches {
+    /// The hash of the asset's row, and of what lies above its region.
+    base: u64,
+    /// By rule.
+    by_rule: Ordered<Text, Watch>,
 }
 
 /// The spans of a gauge that came and went, and the gauge with its subject if any came.
@@ -124,7 +132,7 @@ impl Gauges {
 }
 
 /// What is measured of each gauge of a rule, if there is any span.
-fn measured<'a>(groups: &'a BTreeMap<Text, Group>, over: &OverGauges) -> SmallVec<[Option<&'a Measured>; 2]> {
+fn measured<'a>(groups: &'a Ordered<Text, Group>, over: &OverGauges) -> SmallVec<[Option<&'a Measured>; 2]> {
     let named = over.entry.rule.gauges.iter().zip(&over.gauges);
     let measured = named.map(|(id, gauge)| gauge.as_ref().and_then(|_| groups.get(id)?.measured()));
     measured.collect()
@@ -133,7 +141,11 @@ fn measured<'a>(groups: &'a BTreeMap<Text, Group>, over: &OverGauges) -> SmallVe
 impl SubjectState {
     /// What lies before the floor stays as it is by now, before anything changes.
     fn rise(&mut self, terms: &Gauges, floor: i64) {
-        for watch in self.watches.values_mut() {
+        for watch in self
+            .assets
+            .values_mut()
+            .flat_map(|watches| watches.by_rule.values_mut())
+        {
             // Where it was loaded its spans are yet to come.
             let Some(over) = watch.over() else { continue };
             let measured = measured(&self.groups, &over);
@@ -148,11 +160,10 @@ impl SubjectState {
 
     /// Takes in the spans of a gauge that came and went.
     fn change(&mut self, now: Millis, terms: &Gauges, gauge: &Text, changed: Changed) {
-        let group = match self.groups.entry(gauge.clone()) {
-            btree_map::Entry::Occupied(group) => group.into_mut(),
-            // Of a group that is forgotten nothing can go.
-            btree_map::Entry::Vacant(_) if changed.told.is_none() => return,
-            btree_map::Entry::Vacant(group) => group.insert(Group::default()),
+        // Of a group that is forgotten nothing can go.
+        let new = || changed.told.is_some().then(Group::default);
+        let Some(group) = self.groups.get_or(gauge, new) else {
+            return;
         };
         let touched = group.change(now, terms, changed.told, changed.spans);
         self.touch(gauge, touched.stretch, touched.cause);
@@ -161,39 +172,38 @@ impl SubjectState {
     /// Values of a gauge may be others in a stretch.
     fn touch(&mut self, gauge: &Text, stretch: Option<Stretch>, cause: Option<Cause>) {
         let names = |watch: &Watch| watch.over().is_none_or(|over| over.entry.rule.gauges.contains(gauge));
-        for watch in self.watches.values_mut().filter(|watch| names(watch)) {
+        let watches = self.assets.values_mut();
+        let watches = watches.flat_map(|watches| watches.by_rule.values_mut());
+        for watch in watches.filter(|watch| names(watch)) {
             watch.touch(stretch, cause);
         }
     }
 
-    /// Puts other rules in force.
-    fn specify(&mut self, floor: i64, next: Option<OnAsset>) {
-        let (asset, entries) = match next {
-            Some(OnAsset { asset, base, entries }) => (Some((asset, base)), entries),
-            None => (None, Vec::new()),
-        };
-        let before = std::mem::replace(&mut self.asset, asset);
-        let came_or_went = match (&before, &self.asset) {
-            (Some(before), Some(after)) if before != after => Cause::BaseChange,
+    /// Puts other rules in force at an asset.
+    fn specify(&mut self, floor: i64, asset: &Id<Asset>, next: Option<OnAsset>) {
+        let before = self.assets.remove(asset);
+        let came_or_went = match (&before, &next) {
+            (Some(before), Some(after)) if before.base != after.base => Cause::BaseChange,
             // Where no rule watched it what became of its row is not known.
             _ => Cause::RuleChange,
         };
-        let mut old = std::mem::take(&mut self.watches);
-        for over in entries {
-            let id = over.entry.rule.record.id.clone();
-            let watch = match old.remove(&id) {
-                Some(mut watch) => {
-                    watch.go_on(over, floor);
-                    watch
-                }
-                None => Watch::new(over, floor, came_or_went),
-            };
-            self.watches.insert(id, watch);
+        let mut old = before.map_or_else(Ordered::default, |before| before.by_rule);
+        if let Some(OnAsset { base, entries, .. }) = next {
+            let mut by_rule = Ordered::default();
+            for over in entries {
+                let id = over.entry.rule.record.id.clone();
+                let watch = match old.remove(&id) {
+                    Some(mut watch) => {
+                        watch.go_on(over, floor);
+                        watch
+                    }
+                    None => Watch::new(over, floor, came_or_went),
+                };
+                by_rule.insert(id, watch);
+            }
+            self.assets.insert(asset.clone(), Watches { base, by_rule });
         }
-        let Some((asset, _)) = before.as_ref().or(self.asset.as_ref()) else {
-            return;
-        };
-        for (rule, watch) in old {
+        for (rule, watch) in old.into_entries() {
             let (told, was_on) = watch.told();
             let revision = Revision {
                 from: i64::MIN,
@@ -209,7 +219,7 @@ impl SubjectState {
     fn settle_groups(&mut self, now: Millis, terms: &Gauges, out: &mut Vec<(GaugeOutput, Diff)>) -> i64 {
         let mut wake = OPEN;
         let mut gone = Vec::new();
-        for (id, group) in &mut self.groups {
+        for (id, group) in self.groups.iter_mut() {
             let due = match group.due(now) {
                 Some(due) => Some(due),
                 None => group.settle(now, terms, |row, diff| out.push((GaugeOutput::State(row), diff))),
@@ -230,23 +240,25 @@ impl SubjectState {
     fn settle_watches(&mut self, now: Millis, terms: &Gauges, out: &mut Vec<(GaugeOutput, Diff)>) -> i64 {
         let ended = self.ended.drain(..);
         out.extend(ended.map(|finding| (GaugeOutput::Finding(finding), 1)));
-        let Some((asset, _)) = &self.asset else { return OPEN };
         let mut wake = OPEN;
-        for (id, watch) in &mut self.watches {
-            let Some(over) = watch.over() else { continue };
-            if watch.is_due(now.0) {
-                let measured = measured(&self.groups, &over);
-                let ground = Ground {
-                    terms,
-                    over: &over,
-                    measured: &measured,
-                };
-                let given = watch.settle(now, (now - terms.remember).0, &ground);
-                let revision = given.map(|given| revision(id, asset, (given, &*watch), (now, &ground)));
-                out.extend(revision.map(|revision| (GaugeOutput::Finding(Finding::Revision(Box::new(revision))), 1)));
+        for (asset, watches) in self.assets.iter_mut() {
+            for (id, watch) in watches.by_rule.iter_mut() {
+                let Some(over) = watch.over() else { continue };
+                if watch.is_due(now.0) {
+                    let measured = measured(&self.groups, &over);
+                    let ground = Ground {
+                        terms,
+                        over: &over,
+                        measured: &measured,
+                    };
+                    let given = watch.settle(now, (now - terms.remember).0, &ground);
+                    let revision = given.map(|given| revision(id, asset, (given, &*watch), (now, &ground)));
+                    let finding = revision.map(|revision| Finding::Revision(Box::new(revision)));
+                    out.extend(finding.map(|finding| (GaugeOutput::Finding(finding), 1)));
+                }
+                watch.pass();
+                wake = wake.min(watch.due());
             }
-            watch.pass();
-            wake = wake.min(watch.due());
         }
         wake
     }
@@ -260,6 +272,11 @@ fn revision(
     (now, ground): (Millis, &Ground<'_>),
 ) -> Revision {
     let nothing = Revision {
+        // Behind what another subject says: of an asset that moved to another region one entry goes and one comes.
+        origin: Origin {
+            offset: 1,
+            ..Origin::default()
+        },
         stale: given.stale,
         ..Revision::over_gauges(rule, asset)
     };
@@ -300,7 +317,7 @@ impl Fold for Gauges {
         changes: &mut dyn Iterator<Item = (OfSubject, Diff)>,
     ) -> bool {
         let mut groups: BTreeMap<Text, Changed> = BTreeMap::new();
-        let (mut watched, mut is_specified) = (None, false);
+        let mut watched: BTreeMap<Id<Asset>, Option<OnAsset>> = BTreeMap::new();
         for (row, diff) in changes {
             match row {
                 OfSubject::Counted(Counted { gauge, subject, span }) => {
@@ -311,9 +328,9 @@ impl Fold for Gauges {
                     }
                 }
                 OfSubject::Watched(on_asset) => {
-                    is_specified = true;
+                    let next = watched.entry(on_asset.asset.clone()).or_default();
                     if diff > 0 {
-                        watched = Some(*on_asset);
+                        *next = Some(*on_asset);
                     }
                 }
             }
@@ -323,8 +340,8 @@ impl Fold for Gauges {
         for (gauge, changed) in groups {
             state.change(now, self, &gauge, changed);
         }
-        if is_specified {
-            state.specify(floor, watched);
+        for (asset, next) in watched {
+            state.specify(floor, &asset, next);
         }
         true
     }
@@ -341,7 +358,7 @@ impl Fold for Gauges {
     fn settle(&mut self, now: Millis, _key: Key, state: &mut SubjectState, out: &mut Vec<(GaugeOutput, Diff)>) -> Next {
         let wake = state.settle_groups(now, self, out);
         let wake = wake.min(state.settle_watches(now, self, out));
-        if state.groups.is_empty() && state.watches.is_empty() {
+        if state.groups.is_empty() && state.assets.is_empty() {
             Next::Forget
         } else if wake == OPEN {
             Next::Keep

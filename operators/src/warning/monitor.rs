@@ -69,7 +69,7 @@ use correction::edits;
 pub(crate) use evaluation::{LEVELS, Phase, Standing, phase_of};
 pub(crate) use evidence::{collect, given_limit, whose};
 pub use finding::{Explained, Finding, Move, Revision, Source, Track};
-pub(crate) use finding::{forget_ended, forget_episodes, since};
+pub(crate) use finding::{Forget, forget_ended, forget_episodes};
 use forecast::Forecasts;
 use incoming::reading_of;
 pub use incoming::{Forecasted, Incoming, Observed};

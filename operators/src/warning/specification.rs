@@ -4,7 +4,7 @@
 //!   datastreams ─(asset)─┐
 //!   assets ──────(key)───┼──► [ Matched on each worker ] ─┬─► one row for each datastream
 //!   rules, sets ─(all)───┤                                └─► one row for each asset that a rule over gauges watches
-//!   gauges ──────(all)───┤
+//!   gauges ──────(all)───┤                                    and each subject of its gauges
 //!   regions ─────(all)───┘   those with thresholds
 //! ```
 //!
@@ -51,6 +51,7 @@ use crate::engine::{Diff, Rows, Turn, clear};
 use crate::warning::unmatched::Alone;
 use crate::warning::valid::Validity;
 use matched::{Changes, Matched, Updates};
+pub use over_gauges::region_key;
 pub(crate) use place::above_hash;
 pub use place::specification_of;
 
@@ -123,7 +124,8 @@ impl Entry {
     }
 }
 
-/// What the rules over gauges come to for an asset that some of them watch.
+/// What the rules over gauges of one subject come to for an asset that some of them watch: the gauges of the asset, or of a region in which
+/// it lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OnAsset {
     /// The asset's identifier.
@@ -151,7 +153,7 @@ impl OverGauges {
     }
 }
 
-/// The same on its way, keyed by the asset.
+/// The same on its way, keyed by the subject.
 pub type WatchedAsset = (Key, Box<OnAsset>);
 
 /// A specification on its way to the monitor, keyed by the datastream; boxed: rows are sorted.

@@ -8,8 +8,8 @@
 //!                          │                     │       │      ▼                          ▼
 //!  observations, forecasts │─────────────────► monitor ──┼► lifecycle ─┬─ asset risk ─► region risk
 //!                          │            (revisions)      ▼  ▲   │ │    └─ warnings ───►   ▲
-//!                          ├─ permits, limits ─────► permit ┘   │ │        score baseline ─┘
-//!  events ─────────────────┼─ reviews, gauges ─► event ─► gauge │ │
+//!                          ├─ permits, limits ─────► permit ┤   │ │        score baseline ─┘
+//!  events ─────────────────┼─ reviews ► event ► gauge ──────┘   │ │
 //!                          ├─ what meets nothing ─► unmatched   │ │
 //!                          └─ reports ─► report total           │ └─ deltas ─┬───────────────────┐
 //!  incidents, duties on now (roster), units, plans ─► obligations            └► ledger           ▼
@@ -262,12 +262,11 @@ pub fn graph<'scope>(
     tell_unmatched(b, specified.alone, there, semantics, meters);
 
     let mut findings = b.fold(monitor(semantics, meters), specified.datastreams, inputs.incoming);
-    let remember = remembered(&semantics.time);
     // Once for all who look assets up.
     let arranged = (is_on(capability::PERMITS) || is_on(capability::GAUGES)).then(|| warning::arranged(located));
     if let Some(assets) = arranged.clone().filter(|_| is_on(capability::PERMITS)) {
         in_force::watch_limits(b.rows_of::<Limit>(), &meters.in_force);
-        findings = findings.concat(permit::build(b, assets, remember));
+        findings = findings.concat(permit::build(b, assets));
     }
     if let Some(assets) = arranged.filter(|_| is_on(capability::GAUGES)) {
         let inputs = span::Inputs {
@@ -285,13 +284,7 @@ pub fn graph<'scope>(
     let revisions = batched::<Lifecycle, _>(revisions, |(finding, _, _)| finding.revision());
     b.append(letters.flat_map(|(finding, turn, diff)| Some((finding.dead_letter()?, turn, diff))));
 
-    let lifecycle = Lifecycle {
-        remember,
-        cuts: semantics.cuts,
-        join: semantics.case.flapping.join,
-        keep: semantics.case.retain,
-    };
-    let steps = Steps::of(b.fold(lifecycle, assets, revisions));
+    let steps = Steps::of(b.fold(lifecycle(semantics), assets, revisions));
     let warnings = steps.running.clone().map(|(warning, _)| warning);
     warning::ledger(b, steps.late);
     let (deltas, happened) = deltas_and_records(steps.deltas, is_on(capability::CASES));
@@ -338,6 +331,15 @@ fn case_terms(semantics: &Semantics) -> CaseTerms {
         settings: semantics.case,
         max_future: semantics.time.max_future,
         zone: semantics.zone.clone(),
+    }
+}
+
+fn lifecycle(semantics: &Semantics) -> Lifecycle {
+    Lifecycle {
+        remember: remembered(&semantics.time),
+        cuts: semantics.cuts,
+        join: semantics.case.flapping.join,
+        keep: semantics.case.retain,
     }
 }
 

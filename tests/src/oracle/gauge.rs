@@ -11,7 +11,7 @@ use riskflow_model::gauge::{
     Bucket, Gauge, GaugeBy, GaugeMember, GaugeState, GaugeSubject, Measure, SpanKind, SubjectKind,
 };
 use riskflow_model::output::Reason;
-use riskflow_model::{Id, Key, Level, Millis, Number, RegionCode, Row, Shared, Text, joined};
+use riskflow_model::{Key, Level, Millis, Number, RegionCode, Row, Shared, Text, joined};
 use serde_json::Value;
 
 use super::calendar::City;
@@ -119,9 +119,7 @@ impl Gauges {
             let needed = needed(gauge, &spans);
             for (subject, (region, group)) in parted(gauge, &spans, places) {
                 let place = (*key, subject.clone());
-                if subject.kind == SubjectKind::Asset {
-                    self.parts.insert(place.clone(), parts(gauge, &group, &needed));
-                }
+                self.parts.insert(place.clone(), parts(gauge, &group, &needed));
                 let past = pasts.remove(&place).filter(|_| stays);
                 let first = group.iter().map(|span| span.begin).min().unwrap_or(now);
                 let from = if past.is_some() { now - age } else { first };
@@ -144,27 +142,19 @@ impl Gauges {
         self.gauges.get(&Key::of(id))
     }
 
-    /// The value of a gauge at an asset over time, as known after the step. Where no span is known it is that of nothing.
-    pub fn curve(&self, gauge: &Gauge, asset: &Id<Asset>) -> Curve {
-        match self.pasts.get(&place(gauge, asset)) {
+    /// The value of a gauge of an asset or region over time, as known after the step. Where no span is known it is that of nothing.
+    pub fn curve(&self, gauge: &Gauge, subject: &GaugeSubject) -> Curve {
+        match self.pasts.get(&(gauge.id.key(), subject.clone())) {
             Some(past) => past.curve(gauge),
             None => Past::default().curve(gauge),
         }
     }
 
-    /// What a gauge sees of the spans of an asset, and of what these need.
-    pub fn parts(&self, gauge: &Gauge, asset: &Id<Asset>) -> Vec<Part> {
-        self.parts.get(&place(gauge, asset)).cloned().unwrap_or_default()
+    /// What a gauge sees of the spans of an asset or region, and of what these need.
+    pub fn parts(&self, gauge: &Gauge, subject: &GaugeSubject) -> Vec<Part> {
+        let place = (gauge.id.key(), subject.clone());
+        self.parts.get(&place).cloned().unwrap_or_default()
     }
-}
-
-/// Where the group of an asset is found.
-fn place(gauge: &Gauge, asset: &Id<Asset>) -> (Key, GaugeSubject) {
-    let subject = GaugeSubject {
-        kind: SubjectKind::Asset,
-        id: asset.text().clone(),
-    };
-    (gauge.id.key(), subject)
 }
 
 fn parts(gauge: &Gauge, group: &[Rc<Span>], needed: &[Rc<Span>]) -> Vec<Part> {

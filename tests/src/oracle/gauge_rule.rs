@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskflow_config::{Comparison, FeatureKind, InputRecord, NoGauge, PairProblem, Role, Rule, Whose};
 use riskflow_model::base::{Asset, Region};
-use riskflow_model::gauge::{Gauge, GaugeBy, SpanKind};
+use riskflow_model::gauge::{Gauge, GaugeBy, GaugeSubject, SpanKind, SubjectKind};
 use riskflow_model::output::{Cause, Origin};
 use riskflow_model::rule::RuleRecord;
-use riskflow_model::{Id, Key, Number, Shared, Text, TextMap, capability};
+use riskflow_model::{Id, Key, Number, RegionCode, Shared, Text, TextMap, capability};
 use serde_json::Value;
 
 use super::calendar::City;
@@ -29,7 +29,8 @@ pub struct GaugeRules {
     assets: BTreeMap<Id<Asset>, Where>,
 }
 
-type Name = (Id<RuleRecord>, Id<Asset>);
+/// The rule, the asset, and of what its gauges are.
+type Name = (Id<RuleRecord>, Id<Asset>, GaugeSubject);
 /// The row of an asset, and the regions that it lies in.
 type Where = (Shared<Asset>, Vec<String>);
 
@@ -233,7 +234,7 @@ impl Oracle {
     /// Of these and the entries before, what a warning by gauges is shared by.
     pub(super) fn groups_over_gauges(&self, levels: &Levels) -> BTreeSet<Group> {
         let members = levels.keys().chain(self.levels.keys());
-        let over_gauges = members.filter(|(_, _, watched)| *watched == Watched::Gauge);
+        let over_gauges = members.filter(|(_, _, watched)| matches!(watched, Watched::Gauge(_)));
         over_gauges.map(group).collect()
     }
 }
@@ -245,27 +246,24 @@ impl GaugeRules {
         let assets = tables.located();
         let before = std::mem::replace(&mut self.assets, assets.clone());
         let all_wanted = tables.wanted(&assets);
-        let watched = |names: &mut dyn Iterator<Item = &Name>| -> BTreeSet<Id<Asset>> {
-            names.map(|(_, asset)| asset.clone()).collect()
-        };
-        let watched = [
-            watched(&mut self.entries.keys()),
-            watched(&mut all_wanted.iter().map(|(name, _)| name)),
-        ];
-        let came_or_went = |asset: &Id<Asset>| {
-            let is_watched = watched.iter().all(|watched| watched.contains(asset));
-            if is_watched && before.get(asset) != assets.get(asset) {
+        type Place = (Id<Asset>, GaugeSubject);
+        let place = |(_, asset, subject): &Name| (asset.clone(), subject.clone());
+        let watched = |names: &mut dyn Iterator<Item = &Name>| -> BTreeSet<Place> { names.map(place).collect() };
+        let watched = [watched(&mut self.entries.keys()), watched(&mut all_wanted.keys())];
+        let came_or_went = |name: &Name| {
+            let is_watched = watched.iter().all(|watched| watched.contains(&place(name)));
+            if is_watched && before.get(&name.1) != assets.get(&name.1) {
                 Cause::BaseChange
             } else {
                 Cause::RuleChange
             }
         };
-        let member = |(rule, asset): &Name| (rule.widen(), asset.clone(), Watched::Gauge);
+        let member = |(rule, asset, subject): &Name| (rule.widen(), asset.clone(), Watched::Gauge(subject.clone()));
         let mut found = OverGauges::default();
         let mut old = std::mem::take(&mut self.entries);
         for (name, wanted) in all_wanted {
             let (entry, cause) = match old.remove(&name) {
-                None => (wanted, Some(came_or_went(&name.1))),
+                None => (wanted, Some(came_or_went(&name))),
                 Some(old) if alike(&old, &wanted) => {
                     let spans = spans(&old, &wanted, tables);
                     found.spans.extend(spans.map(|cause| (member(&name), cause)));
@@ -288,7 +286,7 @@ impl GaugeRules {
             self.entries.insert(name, entry);
         }
         for name in old.keys() {
-            found.entries.insert(member(name), came_or_went(&name.1));
+            found.entries.insert(member(name), came_or_went(name));
         }
         found
     }
@@ -352,19 +350,47 @@ const fn cause(part: &Part, came: bool, tables: &Tables<'_>) -> Cause {
     }
 }
 
-/// Why a rule cannot go by a gauge: it has no row, is by region, or is of a part that is off.
-pub fn lack(row: Option<&Gauge>, has_permits: bool) -> Option<NoGauge> {
-    let Some(gauge) = row else {
-        return Some(NoGauge::Missing);
-    };
+/// The gauges of a rule, or why it cannot go by one: it has no row, is of a part that is off, or is of other subjects than the first.
+pub fn known(rule: &Rule, gauges: &Gauges, has_permits: bool) -> Vec<Result<Shared<Gauge>, NoGauge>> {
+    let mut known: Vec<Result<Shared<Gauge>, NoGauge>> = Vec::new();
+    for id in &rule.gauges {
+        let first = known.iter().flatten().next();
+        known.push(match gauges.row(id) {
+            None => Err(NoGauge::Missing),
+            Some(gauge) if !has_permits && is_of_permits(gauge) => Err(NoGauge::Off),
+            Some(gauge) if first.is_some_and(|first| first.by != gauge.by) => Err(NoGauge::Mixed),
+            Some(gauge) => Ok(gauge.clone()),
+        });
+    }
+    known
+}
+
+fn is_of_permits(gauge: &Gauge) -> bool {
     let needs = gauge.needs.as_ref().map(|needs| needs.of);
-    let mut sorts = std::iter::once(gauge.of).chain(needs);
-    if gauge.by != GaugeBy::Asset {
-        Some(NoGauge::ByRegion)
-    } else if !has_permits && sorts.any(|sort| sort != SpanKind::Event) {
-        Some(NoGauge::Off)
-    } else {
-        None
+    std::iter::once(gauge.of)
+        .chain(needs)
+        .any(|sort| sort != SpanKind::Event)
+}
+
+/// Of what the gauges of a rule at an asset are; `None` where the asset lies in no region of their tier.
+fn subject(gauges: &[Option<Shared<Gauge>>], (asset, chain): (&Asset, &[String])) -> Option<GaugeSubject> {
+    let by = gauges.iter().flatten().map(|gauge| gauge.by).next();
+    let tier = by.and_then(GaugeBy::tier);
+    let Some(tier) = tier else {
+        return Some(of_asset(asset));
+    };
+    let mut codes = chain.iter().map(|code| code.parse::<RegionCode>().expect("a code"));
+    let code = codes.find(|code| code.tier() == Some(tier))?;
+    Some(GaugeSubject {
+        kind: SubjectKind::Region,
+        id: code.to_string().into(),
+    })
+}
+
+fn of_asset(asset: &Asset) -> GaugeSubject {
+    GaugeSubject {
+        kind: SubjectKind::Asset,
+        id: asset.id.text().clone(),
     }
 }
 
@@ -388,35 +414,35 @@ impl Tables<'_> {
                 .values()
                 .filter(|(asset, chain)| selects_asset(rule, asset, chain))
             {
-                let name = (Id::new(rule.record.id.clone()), asset.id.clone());
-                wanted.insert(name, self.entry(rule, &self.rules.written[key], (asset, chain)));
+                let (subject, entry) = self.entry(rule, &self.rules.written[key], (asset, chain));
+                wanted.insert((Id::new(rule.record.id.clone()), asset.id.clone(), subject), entry);
             }
         }
         wanted
     }
 
-    fn entry(&self, rule: &Rule, written: &Rule, (asset, chain): (&Asset, &[String])) -> Entry {
+    fn entry(&self, rule: &Rule, written: &Rule, (asset, chain): (&Asset, &[String])) -> (GaugeSubject, Entry) {
         let begin = self.now - self.age;
-        // One that it cannot go by is none.
-        let known = |id: &Text| {
-            let row = self.gauges.row(id);
-            row.filter(|row| lack(Some(&***row), self.has_permits).is_none())
-                .cloned()
-        };
-        let rows: Vec<Option<Shared<Gauge>>> = rule.gauges.iter().map(known).collect();
+        let rows = known(rule, self.gauges, self.has_permits).into_iter();
+        let mut rows: Vec<Option<Shared<Gauge>>> = rows.map(Result::ok).collect();
+        let subject = subject(&rows, (asset, chain)).unwrap_or_else(|| {
+            // Of what is nowhere nothing is known.
+            rows.fill(None);
+            of_asset(asset)
+        });
         let values = rows.iter().map(|row| Values {
             past: Stretches::new(),
             border: begin,
             curve: match row {
-                Some(row) => self.gauges.curve(row, &asset.id),
+                Some(row) => self.gauges.curve(row, &subject),
                 None => Curve::Unknown,
             },
         });
         let parts = rows.iter().map(|row| match row {
-            Some(row) => self.gauges.parts(row, &asset.id),
+            Some(row) => self.gauges.parts(row, &subject),
             None => Vec::new(),
         });
-        Entry {
+        let entry = Entry {
             rule: rule.clone(),
             written: written.clone(),
             thresholds: self.thresholds(rule, asset, chain),
@@ -425,7 +451,8 @@ impl Tables<'_> {
             parts: parts.collect(),
             rows,
             left: None,
-        }
+        };
+        (subject, entry)
     }
 
     fn thresholds(&self, rule: &Rule, asset: &Asset, chain: &[String]) -> Vec<Option<[Fraction; 2]>> {

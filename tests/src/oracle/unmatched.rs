@@ -153,9 +153,9 @@ impl Tables<'_> {
             }
         }
         for rule in self.rules.values() {
-            for gauge in &rule.gauges {
-                let row = self.gauges.row(gauge).map(|row| &**row);
-                if let Some(why) = gauge_rule::lack(row, self.has_permits) {
+            let known = gauge_rule::known(rule, self.gauges, self.has_permits);
+            for (gauge, known) in rule.gauges.iter().zip(known) {
+                if let Err(why) = known {
                     let gauge = gauge.clone();
                     found.add(&rule.record.id, Unmatched::NoGauge { gauge, why }, None);
                 }

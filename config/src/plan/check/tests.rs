@@ -527,3 +527,51 @@ fn rules_beyond_their_bounds_are_refused_with_field_value_and_cure() {
         "{shown}"
     );
 }
+
+#[test]
+fn a_rule_is_over_gauges_or_on_datastreams() {
+    let refused = |select: &str, unit: &str, when: &str| -> Vec<String> {
+        let json = format!(
+            r#"{{"id":"r","version":1,"select":{select},"unit":"{unit}","levels":{{"red":{{"when":{when}}}}}}}"#
+        );
+        let problems = Rule::from_json(json.as_bytes()).err();
+        problems.map_or_else(Vec::new, |problems| {
+            problems.iter().map(|problem| problem.field.clone()).collect()
+        })
+    };
+    let over = r#"{"gauge":"cards","op":">=","threshold":9}"#;
+    let on = r#"{"feature":"last","window":"1m","op":">=","threshold":9}"#;
+    assert_eq!(refused("{}", "", over), Vec::<String>::new());
+    assert_eq!(
+        refused(r#"{"category":["face"],"region":"3309","tags":["t"]}"#, "", over),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        refused(r#"{"observed_property":"p"}"#, "mm", over),
+        ["select.observed_property", "unit"]
+    );
+    let both = format!(r#"{{"any":[{over},{on}]}}"#);
+    assert_eq!(refused("{}", "", &both), ["levels.red.when.any[1].feature"]);
+    let windowed = r#"{"gauge":"cards","window":"1m","op":">=","threshold":9}"#;
+    assert_eq!(refused("{}", "", windowed), ["levels.red.when.window"]);
+    let neither = r#"{"gauge":"cards","feature":"last","op":">=","threshold":9}"#;
+    assert_eq!(refused("{}", "", neither), ["levels.red.when"]);
+    let blank = r#"{"gauge":" ","op":">=","threshold":9}"#;
+    assert_eq!(refused("{}", "", blank), ["levels.red.when.gauge"]);
+    // No number is too small: weights may be negative.
+    let always = r#"{"gauge":"cards","op":">=","threshold":0}"#;
+    assert_eq!(refused("{}", "", always), Vec::<String>::new());
+    let rule = Rule::from_json(
+        format!(r#"{{"id":"r","version":1,"select":{{}},"levels":{{"red":{{"when":{{"all":[{over},{over}]}}}}}}}}"#)
+            .as_bytes(),
+    )
+    .unwrap();
+    assert_eq!(
+        (rule.gauges.len(), rule.features.len(), rule.is_of_gauges()),
+        (1, 1, true)
+    );
+    assert!(!rule.selects("p", "face", riskflow_model::Domain::WorkSafety, |_| true, &[]));
+    assert!(rule.selects_asset("face", riskflow_model::Domain::WorkSafety, |_| true, &[]));
+    let condition = rule.show_condition(&rule.levels[0].condition, &rule.thresholds(None));
+    assert_eq!(condition, "(gauge cards >= 9 and gauge cards >= 9)");
+}

@@ -177,8 +177,29 @@ pub(crate) fn forget_episodes(track: &mut Track, before: i64) {
     track.drain(..ended.map_or(0, |last| last + 1));
 }
 
+/// How far back a track is told of that is told as a whole each time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forget {
+    /// What ended at or before this is not told any more. What was told until now is told once more: the lifecycle forgets it in this epoch,
+    /// and until then misses what it has a row of.
+    pub(crate) told: i64,
+    /// The same from the next time on. When an episode that is learnt only then reached its level may be as long ago as its beginning.
+    pub(crate) from_now_on: i64,
+}
+
+impl Forget {
+    /// Of a track as given out until now; what ended at or before `remembered` the lifecycle forgets.
+    pub(crate) fn of(shown: &[(i64, Level)], remembered: i64) -> Self {
+        let first = shown.first().map(|(first, _)| first - 1);
+        Self {
+            told: first.map_or(remembered, |first| first.min(remembered)),
+            from_now_on: since(shown, remembered).map_or(remembered, |since| since.min(remembered)),
+        }
+    }
+}
+
 /// When the first episode began that was not over by a time.
-pub(crate) fn since(track: &[(i64, Level)], time: i64) -> Option<i64> {
+fn since(track: &[(i64, Level)], time: i64) -> Option<i64> {
     let over = |(at, level): &(i64, Level)| *level == Level::None && *at <= time;
     let first = track.iter().rposition(over).map_or(0, |last| last + 1);
     track.get(first).map(|(since, _)| *since)

@@ -72,11 +72,19 @@ impl Updates {
     fn differ(&mut self, before: ComesTo, after: ComesTo) {
         differ(before.given.into_iter(), after.given.into_iter(), self);
         if before.watched != after.watched {
-            self.watched.extend(before.watched.map(|row| (row, -1)));
-            self.watched.extend(after.watched.map(|row| (row, 1)));
+            self.watched.extend(before.watched.into_iter().map(|row| (row, -1)));
+            self.watched.extend(after.watched.into_iter().map(|row| (row, 1)));
         }
         self.tell(before.alone, -1);
         self.tell(after.alone, 1);
+    }
+
+    /// How many datastreams or assets each rule selects, where it does.
+    fn tell_selecting(&mut self, rules: &[Rule], counts: &[Cell<Diff>], sign: Diff) {
+        let selects = rules.iter().zip(counts).filter(|(_, count)| count.get() > 0);
+        let selects =
+            selects.map(|(rule, count)| (Alone::Selects(Id::new(rule.written().clone())), sign * count.get()));
+        self.alone.extend(selects);
     }
 
     /// What is wrong with the thresholds of regions.
@@ -165,12 +173,8 @@ impl Matched {
                 self.free.push(slot as u32);
             }
         }
-        for (rules, counts, sign) in [(&self.rules, left, -1), (&rules, right, 1)] {
-            let selects = rules.iter().zip(counts).filter(|(_, count)| count.get() > 0);
-            let selects =
-                selects.map(|(rule, count)| (Alone::Selects(Id::new(rule.written().clone())), sign * count.get()));
-            out.alone.extend(selects);
-        }
+        out.tell_selecting(&self.rules, &left, -1);
+        out.tell_selecting(&rules, &right, 1);
         consolidate(&mut out.alone);
         let [before, after] = forms;
         self.forms = if newest == 1 { after } else { before };

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use differential_dataflow::consolidation::consolidate;
-use riskflow_config::{Located, Unmatched, meet_asset, no_gauge};
+use riskflow_config::{Located, Unmatched, gauges_of, meet_asset};
 use riskflow_model::base::Asset;
 use riskflow_model::gauge::Gauge;
-use riskflow_model::{Id, Shared, Text};
+use riskflow_model::{Id, Key, RegionCode, Shared, Text};
 
 use super::place::{InForce, above_hash};
 use super::{Entry, OnAsset, OverGauges, WatchedAsset};
@@ -32,39 +32,57 @@ pub(super) fn gauges_after(gauges: &Gauges, mut changes: Vec<(Shared<Gauge>, Dif
     gauges
 }
 
-/// The live rules over gauges that watch an asset; `None` if none does. Counts also those that are not live.
-pub(super) fn on_asset((asset, located): (&Shared<Asset>, &Located), in_force: InForce<'_>) -> Option<WatchedAsset> {
+/// The live rules over gauges that watch an asset, by the subject of their gauges. Counts also those that are not live.
+pub(super) fn on_asset((asset, located): (&Shared<Asset>, &Located), in_force: InForce<'_>) -> Vec<WatchedAsset> {
     if !in_force.over_gauges {
-        return None;
+        return Vec::new();
     }
     let met = meet_asset(in_force.rules.iter(), (asset, located), in_force.regional);
-    let entries = met.rules.into_iter().filter_map(|watching| {
+    let mut by_subject: BTreeMap<Key, Vec<OverGauges>> = BTreeMap::new();
+    for watching in met.rules {
         let rule = &in_force.rules[watching.rule];
         in_force.selected[watching.rule].update(|number| number + 1);
-        let gauge = |id: &Text| {
-            let gauge = in_force.gauges.get(id);
-            gauge.filter(|gauge| no_gauge(Some(gauge), in_force.permits).is_none())
+        if !rule.is_live() {
+            continue;
+        }
+        let gauges = gauges_of(rule, |id| in_force.gauges.get(id), in_force.permits);
+        let mut gauges: Vec<Option<Shared<Gauge>>> = gauges.into_iter().map(|gauge| gauge.ok().cloned()).collect();
+        let tier = gauges.iter().flatten().find_map(|gauge| gauge.by.tier());
+        let region = tier.map(|tier| {
+            let chain = located.chain(asset.region);
+            chain.into_iter().find(|region| region.tier() == Some(tier))
+        });
+        let subject = match region {
+            None => asset.id.key(),
+            Some(Some(region)) => region_key(region),
+            // It lies in no region of that tier: of none of these gauges is anything known.
+            Some(None) => {
+                gauges.fill(None);
+                asset.id.key()
+            }
         };
-        rule.is_live().then(|| OverGauges {
-            gauges: rule.gauges.iter().map(|id| gauge(id).cloned()).collect(),
+        by_subject.entry(subject).or_default().push(OverGauges {
+            gauges,
             entry: Entry {
                 rule: rule.clone(),
                 thresholds: watching.thresholds,
                 scaled: watching.scaled,
                 givers: watching.givers,
             },
-        })
-    });
-    let entries: Vec<OverGauges> = entries.collect();
-    if entries.is_empty() {
-        return None;
+        });
     }
-    let on_asset = OnAsset {
-        asset: asset.id.clone(),
-        base: asset.content().route() ^ above_hash(located),
-        entries,
-    };
-    Some((asset.id.key(), Box::new(on_asset)))
+    let base = asset.content().route() ^ above_hash(located);
+    let by_subject = by_subject.into_iter().map(|(subject, entries)| {
+        let asset = asset.id.clone();
+        (subject, Box::new(OnAsset { asset, base, entries }))
+    });
+    by_subject.collect()
+}
+
+/// Where what is measured of a region is found.
+#[must_use]
+pub fn region_key(region: RegionCode) -> Key {
+    Key::of_parts(&["region", &region.to_string()])
 }
 
 /// What is wrong with the thresholds of an asset for these rules.
@@ -82,14 +100,15 @@ pub(super) fn wrong_together<'a>(
 /// Gauges that live rules name and cannot go by.
 pub(super) fn lacking(in_force: InForce<'_>) -> Vec<Alone> {
     let live = in_force.rules.iter().filter(|rule| rule.is_live());
-    let named = live.flat_map(|rule| rule.gauges.iter().map(move |gauge| (rule, gauge)));
-    let lacking = named.filter_map(|(rule, gauge)| {
-        let why = no_gauge(in_force.gauges.get(gauge).map(|gauge| &**gauge), in_force.permits)?;
-        let gauge = gauge.clone();
-        Some(Alone::OverGauges(
-            Id::new(rule.record.id.clone()),
-            Unmatched::NoGauge { gauge, why },
-        ))
+    let lacking = live.flat_map(|rule| {
+        let gauges = gauges_of(rule, |id| in_force.gauges.get(id), in_force.permits);
+        rule.gauges.iter().zip(gauges).filter_map(|(gauge, found)| {
+            let (gauge, why) = (gauge.clone(), found.err()?);
+            Some(Alone::OverGauges(
+                Id::new(rule.record.id.clone()),
+                Unmatched::NoGauge { gauge, why },
+            ))
+        })
     });
     lacking.collect()
 }

@@ -34,7 +34,7 @@ pub(super) struct Given {
 #[derive(Default)]
 pub(super) struct ComesTo {
     pub(super) given: SmallVec<[Given; 1]>,
-    pub(super) watched: Option<WatchedAsset>,
+    pub(super) watched: Vec<WatchedAsset>,
     pub(super) alone: Vec<Alone>,
 }
 
@@ -60,7 +60,7 @@ impl Place {
         let datastreams = self.datastreams.iter();
         ComesTo {
             given: datastreams.map(|row| given(row, asset, in_force)).collect(),
-            watched: asset.and_then(|(asset, located)| on_asset((asset, located), in_force)),
+            watched: asset.map_or_else(Vec::new, |(asset, located)| on_asset((asset, located), in_force)),
             alone: self.alone(in_force),
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use riskflow_config::{
-    Givers, Located, NoGauge, Regional, Reports, Rule, Standing, Unmatched, Whose, given_by_asset, given_by_region,
-    meet, meet_asset, no_gauge, resolve,
+    Givers, Located, NoGauge, Regional, Reports, Rule, Standing, Unmatched, Whose, gauges_of, given_by_asset,
+    given_by_region, meet, meet_asset, resolve,
 };
 use riskflow_model::base::{Asset, Datastream, Region};
 use riskflow_model::gauge::Gauge;
@@ -27,7 +27,7 @@ pub(super) struct Tables<'a> {
     pub(super) assets: BTreeMap<Key, &'a Asset>,
     /// In the order of their identifiers.
     pub(super) datastreams: Vec<&'a Datastream>,
-    gauges: BTreeMap<Text, &'a Gauge>,
+    gauges: BTreeMap<Text, Shared<Gauge>>,
     lineage: Lineage,
     regional: Regional,
     /// What each rule set is.
@@ -93,7 +93,7 @@ impl<'a> Tables<'a> {
                 }
             } else if let Some(asset) = row.downcast_ref::<Asset>() {
                 tables.assets.insert(*key, asset);
-            } else if let Some(gauge) = row.downcast_ref::<Gauge>() {
+            } else if let Some(gauge) = row.clone().downcast::<Gauge>() {
                 tables.gauges.insert(gauge.id.text().clone(), gauge);
             } else if let Some(datastream) = row.downcast_ref() {
                 tables.datastreams.push(datastream);
@@ -168,16 +168,17 @@ impl<'a> Tables<'a> {
     /// Gauges that live rules name and cannot go by. That one is missing is no mistake where none is known at all.
     fn lacking(&self) -> impl Iterator<Item = UnmatchedRow> {
         let live = self.plans().filter(|rule| rule.is_live());
-        let named = live.flat_map(|rule| rule.gauges.iter().map(move |gauge| (rule, gauge)));
-        named.filter_map(|(rule, gauge)| {
+        live.flat_map(|rule| {
             // Which parts are on is the job's to say.
-            let why = no_gauge(self.gauges.get(gauge).copied(), true)?;
-            let gauge = gauge.clone();
-            let row = UnmatchedRow::of(&Unmatched::NoGauge { gauge, why }, true);
-            Some(UnmatchedRow {
-                rule: Some(Id::new(rule.written().clone())),
-                mistake: why != NoGauge::Missing || !self.gauges.is_empty(),
-                ..row
+            let gauges = gauges_of(rule, |id| self.gauges.get(id), true);
+            rule.gauges.iter().zip(gauges).filter_map(|(gauge, found)| {
+                let (gauge, why) = (gauge.clone(), found.err()?);
+                let row = UnmatchedRow::of(&Unmatched::NoGauge { gauge, why }, true);
+                Some(UnmatchedRow {
+                    rule: Some(Id::new(rule.written().clone())),
+                    mistake: why != NoGauge::Missing || !self.gauges.is_empty(),
+                    ..row
+                })
             })
         })
     }

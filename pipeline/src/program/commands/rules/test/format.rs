@@ -124,6 +124,10 @@ with_common! {
         #[serde(default)]
         #[schemars(with = "Vec<Issue>")]
         forecasts: Vec<Value>,
+        /// Events: what gauges measure.
+        #[serde(default)]
+        #[schemars(with = "Vec<EventOf>")]
+        events: Vec<Value>,
         /// What people do about cases.
         #[serde(default)]
         #[schemars(with = "Vec<ActionOf>")]
@@ -237,6 +241,16 @@ pub struct Issue {
     #[serde(default)]
     #[schemars(schema_with = "length_schema")]
     pub interval: Option<Duration>,
+}
+
+/// What is told of an event.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventOf {
+    /// When it arrives.
+    pub at: After,
+    /// The record, as `riskflow schema in.event` describes it. In it `{ at: 1h }` is the time one hour after the start.
+    pub event: Value,
 }
 
 /// What somebody does about a case.

@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use super::after::After;
 use super::document::{Document, Wrong};
-use super::format::{ActionOf, Common, Correction, Delta, Edit, Expected, File, Issue, NoticeOf, Series, Test};
+use super::format::{
+    ActionOf, Common, Correction, Delta, Edit, EventOf, Expected, File, Issue, NoticeOf, Series, Test,
+};
 use super::reading::{Reading, joined};
 use super::records::{History, Records};
 use crate::program::cli::ConfigArguments;
@@ -264,7 +266,7 @@ fn flatten(name: &str, value: &Value, each: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// Takes the observations, forecasts and actions of a test; gives the datastreams that the first two are of.
+/// Takes the observations, forecasts, events and actions of a test; gives the datastreams that the first two are of.
 fn feed(reading: &mut Reading<'_>, records: &mut Records, test: &Test, path: &str) -> BTreeSet<String> {
     let mut fed = BTreeSet::new();
     for (path, series) in reading.entries::<Series>(&test.series, &joined(path, "series")) {
@@ -278,6 +280,9 @@ fn feed(reading: &mut Reading<'_>, records: &mut Records, test: &Test, path: &st
     for (path, issue) in reading.entries::<Issue>(&test.forecasts, &joined(path, "forecasts")) {
         records.forecast(reading, &issue, &path);
         fed.insert(issue.datastream);
+    }
+    for (path, event) in reading.entries::<EventOf>(&test.events, &joined(path, "events")) {
+        records.event(reading, event, &joined(&path, "event"));
     }
     for (path, action) in reading.entries::<ActionOf>(&test.actions, &joined(path, "actions")) {
         records.action(reading, &action, &path);

@@ -12,7 +12,7 @@ use riskflow_model::{Duration, Key, Millis, Problems};
 use serde_json::{Value, json};
 
 use super::after::After;
-use super::format::{ActionOf, Correction, Issue, RowOf, Series};
+use super::format::{ActionOf, Correction, EventOf, Issue, RowOf, Series};
 use super::reading::{Reading, joined};
 use super::values::{Grid, Point, points};
 use crate::program::commands::check::files::{self, Wanted};
@@ -319,6 +319,13 @@ impl Records {
         let payload = json!({ "datastream": issue.datastream, "issued": time(issue.issued.0), "values": values });
         let record = Written::made(Topic::IN_FORECAST, &payload, path);
         self.put(reading, issue.arrives.unwrap_or(issue.issued).0, &record);
+    }
+
+    /// What is told of an event.
+    pub fn event(&mut self, reading: &mut Reading<'_>, event: EventOf, path: &str) {
+        let EventOf { at, mut event } = event;
+        self.place_times(reading, &mut event, path);
+        self.put(reading, at.0, &Written::there(Topic::IN_EVENT, &event, path));
     }
 
     /// What somebody does about a case.

@@ -170,6 +170,31 @@ fn what_people_do_about_a_case_is_part_of_a_test() {
 }
 
 #[test]
+fn events_come_at_their_times_and_gauges_of_them_raise_levels() {
+    let face = "\
+rules:
+- { id: full, version: 1, select: { category: [face] }, levels: { yellow: { when: { gauge: cards, op: '>=', threshold: 2 } } } }
+assets: [{ id: f, category: face, domain: work_safety, region: '330902001001', inherent_level: 3 }]
+rows: [{ topic: in.gauge, value: { id: cards, by: asset, measure: count } }]
+tests:
+- name: the second card, and a first that was out before
+  events:
+  - { at: 1m, event: { id: a, kind: in, asset: f, time: { at: 1m }, open: true } }
+  - { at: 3m, event: { id: b, kind: in, asset: f, time: { at: 2m }, open: true } }
+  - { at: 5m, event: { id: a, kind: in, asset: f, time: { at: 1m }, to: { at: 90s } } }
+  deltas:
+  - { kind: raised, rule: full, asset: f, at: 2m, told: 3m, cause: data }
+  - { kind: withdrawn, told: 5m, cause: correction }
+";
+    let outcome = ran(face);
+    let failures: Vec<_> = outcome.failures.iter().map(|failure| &failure.what).collect();
+    assert!(failures.is_empty(), "{failures:?}");
+    let unread = face.replace("time: { at: 2m }, ", "");
+    let wrong = wrong(&unread);
+    assert!(wrong.len() == 1 && wrong[0].1.contains("time"), "{wrong:?}");
+}
+
+#[test]
 fn a_record_that_is_refused_while_the_test_runs_fails_it() {
     let late = "  series: [{ datastream: g/rain, values: 60, delay: 1h }]\n  deltas: []\n";
     let lines = shown(late);
