@@ -16,8 +16,8 @@ pub use ledger::{Late, ledger};
 pub(crate) use lifecycle::KNOWN;
 pub use lifecycle::{Joined, Lifecycle, Step};
 pub use monitor::{
-    Civil, Finding, Forecasted, Incoming, Judged, Look, LookedLevel, Monitor, Move, Observed, Revision, Source, Track,
-    Truth, Weighed, remembered,
+    Civil, Explained, Finding, Forecasted, Incoming, Judged, Look, LookedLevel, Monitor, Move, Observed, Revision,
+    Source, Track, Truth, Weighed, remembered,
 };
 pub(crate) use monitor::{
     Forget, LEVELS, Phase, Set, Standing, THOUSANDTH, Turns, Value, bounds, collect, compare, forget_episodes,

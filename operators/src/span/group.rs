@@ -299,8 +299,13 @@ impl Group {
             held.measure(change, floor, &bucket);
         }
         held.forget(floor, terms.age, &bucket);
+        // Of events what was over before the floor touches nothing.
+        let rules_floor = terms.floor(now);
+        let is_past = |from: Millis, to: Millis| to.0.max(from.0.saturating_add(1)) <= rules_floor;
         let touched = spans.iter().map(|(span, _)| borders_of(span));
+        let touched = touched.filter(|[from, to]| gauge.of != SpanKind::Event || !is_past(*from, *to));
         let touched = touched.map(|[from, to]| held.measured.touched(Stretch::new(from.0, to.0), &bucket));
+        let touched = touched.filter(|touched| touched.to > rules_floor);
         Touched {
             stretch: touched.reduce(|one, other| Stretch::new(one.from.min(other.from), one.to.max(other.to))),
             cause,

@@ -84,6 +84,26 @@ pub(super) struct Given {
     pub(super) track: Option<Track>,
     pub(super) stale: bool,
     pub(super) cause: Cause,
+    /// Of each episode that is over, and was not before, when it was at its highest, and how high that was.
+    pub(super) over: Vec<(i64, Level)>,
+}
+
+/// The episodes of a track that are over: when each begins and ends, when it was at its highest, and how high that was.
+fn over(track: &[(i64, Level)]) -> Vec<(i64, i64, (i64, Level))> {
+    let mut found = Vec::new();
+    let mut open: Option<(i64, (i64, Level))> = None;
+    for (at, level) in track.iter().copied() {
+        open = match open {
+            Some((since, peak)) if level == Level::None => {
+                found.push((since, at, peak));
+                None
+            }
+            Some((since, peak)) => Some((since, if level > peak.1 { (at, level) } else { peak })),
+            None if level == Level::None => None,
+            None => Some((at, (at, level))),
+        };
+    }
+    found
 }
 
 /// How many thousandths one of the value of a gauge is: sums and numbers are in thousandths, and times in milliseconds.
@@ -306,6 +326,8 @@ impl Watch {
             }
             _ => Cause::RuleChange,
         };
+        // The floor of what was asked for never falls, whatever the settings are now.
+        let floor = floor.max(self.floor());
         let on = self.anchor.set();
         let on = self.over().map_or(on, |old| on.carried(&old.entry.rule, &over.entry));
         *self = Self {
@@ -458,12 +480,16 @@ impl Watch {
         self.stale = stale;
         self.told = true;
         let changed = (!same).then(|| track.clone());
+        let before = over(&self.shown);
+        let learnt = over(&track).into_iter().filter(|episode| !before.contains(episode));
+        let over = learnt.map(|(_, _, peak)| peak).collect();
         self.shown = track;
         forget_episodes(&mut self.shown, forget.from_now_on);
         Some(Given {
             track: changed,
             stale,
             cause: fresh.max(cause).unwrap_or(Cause::Clock),
+            over,
         })
     }
 

@@ -10,16 +10,20 @@ use crate::warning::{Truth, collect, given_limit, whose};
 
 /// The explanation of the last change of a track, with the values of then, or of the floor where they are not known any more; of the lowest
 /// level, as of now, where nothing ever was on.
-///
-/// Asset fields stay empty: the lifecycle knows the asset.
 pub(super) fn explain(ground: &Ground<'_>, track: &[(i64, Level)], (floor, now): (i64, i64)) -> Explanation {
-    let entry = &ground.over.entry;
     let (at, level) = match track {
         [] => (now, Level::None),
         [.., (_, before), (at, Level::None)] => (*at, *before),
         [.., (at, level)] => (*at, *level),
     };
-    let at = at.max(floor);
+    explain_at(ground, at.max(floor), level)
+}
+
+/// The explanation of a level at a time.
+///
+/// Asset fields stay empty: the lifecycle knows the asset.
+pub(super) fn explain_at(ground: &Ground<'_>, at: i64, level: Level) -> Explanation {
+    let entry = &ground.over.entry;
     let plans = &entry.rule.levels;
     let plan = plans.iter().rfind(|plan| plan.level <= level).or(plans.first());
     let mut comparisons = Vec::new();

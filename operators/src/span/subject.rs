@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use riskflow_config::{Calendar, CalendarUnit};
+use riskflow_config::{Calendar, CalendarUnit, Rule};
 use riskflow_model::base::Asset;
 use riskflow_model::gauge::{Bucket, Gauge, GaugeState, SpanKind};
 use riskflow_model::output::{Cause, Origin};
@@ -29,11 +29,11 @@ use super::group::{Group, borders_of};
 use super::level::{Given, Ground, Watch};
 use super::measured::Measured;
 use super::ordered::Ordered;
-use super::reasons::explain;
+use super::reasons::{explain, explain_at};
 use super::{Counted, GroupSpan, Subject};
 use crate::engine::{Diff, Fold, Next, NoRecord};
 use crate::gauge::{OPEN, Stretch};
-use crate::warning::{Civil, Finding, OnAsset, OverGauges, Revision};
+use crate::warning::{Civil, Explained, Finding, OnAsset, OverGauges, Revision};
 
 /// The fold's settings.
 #[derive(Clone, Debug)]
@@ -72,10 +72,13 @@ pub struct SubjectState {
     /// By gauge: those with a span.
     groups: Ordered<Text, Group>,
     /// The assets at which rules go by these: the asset itself, or such as lie in the region.
-    assets: Ordered<Id<Asset>, Watches>,
+    assets: BTreeMap<Id<Asset>, Watches>,
     /// Rules that do not watch one any more.
     #[serde(skip)]
     ended: Vec<Finding>,
+    /// Whether all rows came that there are: not yet where it was loaded.
+    #[serde(skip)]
+    is_whole: bool,
 }
 
 /// The rules over gauges of one subject that watch an asset.
@@ -109,7 +112,7 @@ impl Gauges {
     }
 
     /// What changes at a time counts from here on.
-    fn floor(&self, now: Millis) -> i64 {
+    pub(super) fn floor(&self, now: Millis) -> i64 {
         (now - self.age).0
     }
 
@@ -139,15 +142,19 @@ fn measured<'a>(groups: &'a Ordered<Text, Group>, over: &OverGauges) -> SmallVec
 }
 
 impl SubjectState {
-    /// What lies before the floor stays as it is by now, before anything changes.
-    fn rise(&mut self, terms: &Gauges, floor: i64) {
-        for watch in self
-            .assets
-            .values_mut()
-            .flat_map(|watches| watches.by_rule.values_mut())
-        {
+    /// What lies before the floor stays as it is by now, before any of these gauges and rules changes.
+    fn rise(&mut self, terms: &Gauges, floor: i64, changes: impl Fn(&Id<Asset>, &Rule) -> bool) {
+        let watches = self.assets.iter_mut();
+        let watches = watches.flat_map(|(asset, of_asset)| {
+            let watches = of_asset.by_rule.values_mut();
+            watches.map(move |watch| (asset, watch))
+        });
+        for (asset, watch) in watches {
             // Where it was loaded its spans are yet to come.
             let Some(over) = watch.over() else { continue };
+            if !changes(asset, &over.entry.rule) {
+                continue;
+            }
             let measured = measured(&self.groups, &over);
             let ground = Ground {
                 terms,
@@ -241,7 +248,7 @@ impl SubjectState {
         let ended = self.ended.drain(..);
         out.extend(ended.map(|finding| (GaugeOutput::Finding(finding), 1)));
         let mut wake = OPEN;
-        for (asset, watches) in self.assets.iter_mut() {
+        for (asset, watches) in &mut self.assets {
             for (id, watch) in watches.by_rule.iter_mut() {
                 let Some(over) = watch.over() else { continue };
                 if watch.is_due(now.0) {
@@ -282,13 +289,21 @@ fn revision(
     };
     match given.track {
         None => nothing,
-        Some(tail) => Revision {
-            explanation: Some(Box::new(explain(ground, &tail, (watch.floor(), now.0)))),
-            from: i64::MIN,
-            tail,
-            cause: Some(given.cause),
-            ..nothing
-        },
+        Some(tail) => {
+            let why = |at: i64, level| Explained {
+                at,
+                level,
+                why: Box::new(explain_at(ground, at.max(watch.floor()), level)),
+            };
+            Revision {
+                explanation: Some(Box::new(explain(ground, &tail, (watch.floor(), now.0)))),
+                past: given.over.into_iter().map(|(at, level)| why(at, level)).collect(),
+                from: i64::MIN,
+                tail,
+                cause: Some(given.cause),
+                ..nothing
+            }
+        }
     }
 }
 
@@ -336,7 +351,15 @@ impl Fold for Gauges {
             }
         }
         let floor = self.floor(now);
-        state.rise(self, floor);
+        state.rise(self, floor, |asset, rule| {
+            watched.contains_key(asset) || rule.gauges.iter().any(|gauge| groups.contains_key(gauge))
+        });
+        if !std::mem::replace(&mut state.is_whole, true) {
+            // What does not come again is gone.
+            let known = state.assets.keys().filter(|asset| !watched.contains_key(*asset));
+            let gone: Vec<Id<Asset>> = known.cloned().collect();
+            watched.extend(gone.into_iter().map(|asset| (asset, None)));
+        }
         for (gauge, changed) in groups {
             state.change(now, self, &gauge, changed);
         }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Diff, Fold, Next};
 use crate::risk::asset_risk;
-use crate::warning::monitor::Revision;
+use crate::warning::monitor::{Revision, Source};
 
 mod past;
 mod run;
@@ -35,7 +35,7 @@ mod warning;
 pub use run::{Joined, KNOWN};
 
 use run::Runs;
-use sets::{WarningKey, candidate, tell};
+use sets::{Against, WarningKey, candidate, tell};
 use settling::Settling;
 pub(in crate::warning) use warning::Warning;
 
@@ -217,11 +217,13 @@ impl Fold for Lifecycle {
         if revision.standing.is_some() {
             return state.revise_in_sets(revision, (now - self.remember).0);
         }
-        state
-            .warnings
-            .entry((revision.source.kind(), Id::new(revision.rule.clone())))
-            .or_default()
-            .revise(revision);
+        let key = (revision.source.kind(), Id::new(revision.rule.clone()));
+        let warning = state.warnings.entry(key).or_default();
+        if revision.source == Source::Gauge {
+            // Candidates are not asked about gauges.
+            warning.against = Against::default();
+        }
+        warning.revise(revision);
     }
 
     fn recall(&mut self, _key: Key, state: &LifecycleState, out: &mut Vec<(Step, Diff)>) {

@@ -116,7 +116,8 @@ impl Matched {
         let forms = [std::mem::take(&mut self.forms), RefCell::default()];
         let newest = usize::from(!changes.rules.is_empty());
         let (regional, changed) = self.regional_after(std::mem::take(&mut changes.regions));
-        let gauges_change = !changes.gauges.is_empty();
+        let changed_gauges = changes.gauges.iter().map(|(gauge, _)| gauge.id.text().clone());
+        let changed_gauges: BTreeSet<Text> = changed_gauges.collect();
         let gauges = gauges_after(&self.gauges, std::mem::take(&mut changes.gauges));
         let counts = |rules: &[Rule]| vec![Cell::new(0); rules.len()];
         let (left, right) = (counts(&self.rules), counts(&rules));
@@ -144,15 +145,13 @@ impl Matched {
                 out.tell_of_regions(was_in_force, -1);
                 out.tell_of_regions(in_force, 1);
             }
-            if rules_change || gauges_change {
+            if rules_change || !changed_gauges.is_empty() {
                 out.tell(lacking(was_in_force), -1);
                 out.tell(lacking(in_force), 1);
             }
         }
-        let of_gauges: Vec<&Rule> = match gauges_change {
-            true => in_force.rules.iter().filter(|rule| rule.is_of_gauges()).collect(),
-            false => Vec::new(),
-        };
+        let names = |rule: &&Rule| rule.gauges.iter().any(|gauge| changed_gauges.contains(gauge));
+        let of_gauges: Vec<&Rule> = in_force.rules.iter().filter(names).collect();
         for slot in self.concerned((&changes.rules, &of_gauges), &changed, &touched) {
             let place = &self.places[slot];
             out.differ(place.comes_to(was_in_force), place.comes_to(in_force));
