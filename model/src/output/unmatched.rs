@@ -14,8 +14,8 @@ use crate::{Facets, Filter, Id, Listed, Millis, OutputRecord, RegionCode, Text, 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Unmatched {
     /// What it is: `no_asset`, `rule_missing`, `not_selected`, `names_nothing`, `beyond`, `out_of_order`, `never_holds`, `never_clears`,
-    /// `unit`, `asset_rule_missing`, `asset_not_selected`, `asset_names_nothing`, `region_rule_missing`, `region_names_nothing`, which
-    /// are mistakes; `no_rule`, `unset`, `no_datastream`, `selects_nothing`, which may be meant so.
+    /// `unit`, `asset_rule_missing`, `asset_not_selected`, `asset_names_nothing`, `region_rule_missing`, `region_names_nothing`, `no_gauge`,
+    /// which are mistakes; `no_rule`, `unset`, `no_datastream`, `selects_nothing`, which may be meant so.
     pub kind: Text,
     /// The datastream, if it is about one.
     pub datastream: Option<Id<Datastream>>,
