@@ -1,17 +1,19 @@
-//! Capability: gauges. What lasts, adds up and combines, from events to rows of `out.gauge`.
+//! Capability: gauges. What lasts, adds up and combines, from events to rows of `out.gauge`, and to what rules over gauges find.
 //!
 //! ```text
 //!   in.event ──► [ event ]
 //!   in.review ──►   │
 //!   base.model ─────┴─ less those of bad models ─┐
-//!   in.permit, in.maintenance ───────────────────┴─► spans ─(asset)─► ⋈ assets ─► × gauges ─(gauge, subject)─┬─► [ gauge ] ─► out.gauge
-//!                                                      │                                                     ▼         ▲
-//!                                                      └─ as what is needed, × gauges of `missing` ─────────► ⋈ ───────┘
+//!   in.permit, in.maintenance ───────────────────┴─► spans ─(asset)─► ⋈ assets ─► × gauges ─(subject)─┬─► [ gauge ] ─► out.gauge
+//!                                                      │                                              │     ▲   └───► findings
+//!                                                      └─ as what is needed, × gauges of `missing` ───┴► ⋈ ─┤
+//!   rules over gauges ──────────────────────────────────────────────────────────(subject)───────────────────┘
 //! ```
 //!
 //! Fold `event` knows the events that are not forgotten, and gives each as a span; permits and maintenance windows are rows. A span meets
 //! every gauge of its sort and kind, which few spans do more than once or twice. What the spans of a gauge need reaches just the groups
-//! with a span that needs it. Fold `gauge` holds each group of a gauge as measures of [`crate::gauge`].
+//! with a span that needs it. Fold `gauge` holds all gauges of an asset or region as measures of [`crate::gauge`], and asks them what rules
+//! ask.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
