@@ -17,6 +17,7 @@ use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::vec::Input;
 use timely::logging::{TimelyEvent, TimelyEventBuilder};
 
+use crate::chaos::gauges;
 use crate::chaos::place::{LogPlace, Place};
 use crate::chaos::{Running, now, storm, verdict};
 
@@ -146,6 +147,7 @@ fn what_is_switched_off_leaves_nothing_in_the_output_and_comes_back() {
     let checkpoints = tempfile::tempdir().unwrap();
     storm(&mut place, checkpoints.path(), 2, 31, None);
     put_what_stands(&place);
+    gauges::delete_rules(&place);
     let mut job = Running::start(&place, checkpoints.path(), 2, "");
     await_rows(&place, Topic::CASE_STATE, |count| count > 0);
     await_rows(&place, Topic::RISK_ASSET, |count| count > 0);

@@ -5,7 +5,7 @@
 //! `RISKFLOW_CRASHES` says how many crashes each run has, `RISKFLOW_SEED` which. `make chaos` runs more of them.
 
 mod feed;
-mod gauges;
+pub mod gauges;
 mod people;
 pub mod place;
 mod sets;
