@@ -12,6 +12,11 @@ const ASSETS: u64 = 4;
 /// Rules over gauges by asset: the rule, the gauge, and from when on it is blue.
 const RULES: [(&str, &str, u64); 3] = [("many", "count", 1), ("long", "elapsed", 3), ("busy", "work", 1)];
 
+/// Whether a rule of the chaos run is over gauges.
+pub fn is_over_gauges(rule: &str) -> bool {
+    RULES.iter().any(|(id, ..)| *id == rule)
+}
+
 /// Deletes the rules over gauges: what they warn of goes where gauges are switched off.
 pub fn delete_rules(place: &dyn Place) {
     place.put(Topic::IN_RULE, &RULES.map(|(id, ..)| (id.to_owned(), None)));
