@@ -32,10 +32,14 @@ pub(super) fn gauges_after(gauges: &Gauges, mut changes: Vec<(Shared<Gauge>, Dif
     gauges
 }
 
-/// The live rules over gauges that watch an asset, by the subject of their gauges. Counts also those that are not live.
-pub(super) fn on_asset((asset, located): (&Shared<Asset>, &Located), in_force: InForce<'_>) -> Vec<WatchedAsset> {
+/// The live rules over gauges that watch an asset, by the subject of their gauges, and what is wrong with its thresholds for them. Counts
+/// also those that are not live.
+pub(super) fn on_asset(
+    (asset, located): (&Shared<Asset>, &Located),
+    in_force: InForce<'_>,
+) -> (Vec<WatchedAsset>, Vec<Alone>) {
     if !in_force.over_gauges {
-        return Vec::new();
+        return Default::default();
     }
     let met = meet_asset(in_force.rules.iter(), (asset, located), in_force.regional);
     let mut by_subject: BTreeMap<Key, Vec<OverGauges>> = BTreeMap::new();
@@ -76,25 +80,15 @@ pub(super) fn on_asset((asset, located): (&Shared<Asset>, &Located), in_force: I
         let asset = asset.id.clone();
         (subject, Box::new(OnAsset { asset, base, entries }))
     });
-    by_subject.collect()
+    let wrong = met.unmatched.into_iter();
+    let wrong = wrong.map(|what| Alone::GivenByAsset(asset.id.clone(), what));
+    (by_subject.collect(), wrong.collect())
 }
 
 /// Where what is measured of a region is found.
 #[must_use]
 pub fn region_key(region: RegionCode) -> Key {
     Key::of_parts(&["region", &region.to_string()])
-}
-
-/// What is wrong with the thresholds of an asset for these rules.
-pub(super) fn wrong_together<'a>(
-    (asset, located): (&'a Shared<Asset>, &Located),
-    in_force: InForce<'_>,
-) -> impl Iterator<Item = Alone> + 'a {
-    let met = in_force
-        .over_gauges
-        .then(|| meet_asset(in_force.rules.iter(), (asset, located), in_force.regional));
-    let unmatched = met.into_iter().flat_map(|met| met.unmatched);
-    unmatched.map(|what| Alone::GivenByAsset(asset.id.clone(), what))
 }
 
 /// Gauges that live rules name and cannot go by.

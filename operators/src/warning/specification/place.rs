@@ -10,7 +10,7 @@ use riskflow_model::{Above, Key, RegionCode, Shared, binary};
 use smallvec::SmallVec;
 
 use super::forms::Forms;
-use super::over_gauges::{Gauges, on_asset, wrong_together};
+use super::over_gauges::{Gauges, on_asset};
 use super::{Entry, Specification, SpecifiedStream, Subject, WatchedAsset};
 use crate::engine::Diff;
 use crate::warning::unmatched::Alone;
@@ -58,10 +58,14 @@ impl Place {
     pub(super) fn comes_to(&self, in_force: InForce<'_>) -> ComesTo {
         let asset = self.asset.as_ref();
         let datastreams = self.datastreams.iter();
+        let of_gauges = asset.map(|(asset, located)| on_asset((asset, located), in_force));
+        let (watched, wrong) = of_gauges.unwrap_or_default();
+        let mut alone = self.alone(in_force);
+        alone.extend(wrong);
         ComesTo {
             given: datastreams.map(|row| given(row, asset, in_force)).collect(),
-            watched: asset.map_or_else(Vec::new, |(asset, located)| on_asset((asset, located), in_force)),
-            alone: self.alone(in_force),
+            watched,
+            alone,
         }
     }
 
@@ -78,8 +82,7 @@ impl Place {
         let of_thresholds = given_by_asset(in_force.rules.iter(), (asset, located), datastreams).into_iter();
         let alone = self.datastreams.is_empty().then(|| Alone::Asset(asset.id.clone()));
         let of_thresholds = of_thresholds.map(|what| Alone::GivenByAsset(asset.id.clone(), what));
-        let of_gauges = wrong_together((asset, located), in_force);
-        alone.into_iter().chain(of_thresholds).chain(of_gauges).collect()
+        alone.into_iter().chain(of_thresholds).collect()
     }
 
     /// Whether the asset lies in one of these regions.
